@@ -1,0 +1,1 @@
+"""Sockets, dialling and name resolution."""

@@ -1,0 +1,1 @@
+"""Roads to Telegram: which datacenter, which way, in what health."""
