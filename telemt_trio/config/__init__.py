@@ -1,0 +1,1 @@
+"""What the operator wants: the model, its rules, and the readers and writers of telemt.toml."""

@@ -1,0 +1,1 @@
+"""What outlives the process: files, and later usage and replays."""
