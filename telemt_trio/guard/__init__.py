@@ -1,0 +1,1 @@
+"""Who may come in: small state machines that return verdicts made of facts."""

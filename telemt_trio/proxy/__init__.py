@@ -1,0 +1,1 @@
+"""The story of a connection, in the order it happens."""

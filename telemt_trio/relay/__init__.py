@@ -1,0 +1,1 @@
+"""Two directions of bytes between two ends, counted, limited and ended."""

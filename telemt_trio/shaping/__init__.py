@@ -1,0 +1,1 @@
+"""When and how big: pure decisions about sizes and timing."""
