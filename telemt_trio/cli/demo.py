@@ -23,7 +23,7 @@ from telemt_trio.events import HandshakeAccepted, HandshakeRejected, RelayEnded,
 from telemt_trio.proxy.service import Proxy
 from telemt_trio.testing.client import connect, open_tls
 from telemt_trio.testing.fake_datacenter import open_fake_datacenter
-from telemt_trio.testing.fake_front import ALERT, open_fake_front
+from telemt_trio.testing.fake_front import ALERT, collect, open_fake_front
 from telemt_trio.wire.client_hello import build_client_hello
 from telemt_trio.wire.secrets import Mode, ProxySecret
 
@@ -210,9 +210,10 @@ async def _exchange(client: ProxyClient, message: bytes) -> str:
 
 async def site(visit: Visit) -> None:
     """The fronted site: an alert for what looks like TLS, a page for everybody else, then goodbye."""
-    while await visit.receive():
-        pass
-    await visit.send(said_to(visit.received))
+    if await visit.receive():
+        await visit.send(said_to(visit.received))
+        await visit.stream.send_eof()
+        await collect(visit)
 
 
 def said_to(knock: Sequence[int]) -> bytes:

@@ -48,25 +48,24 @@ class Candidates:
 
     def hinted(self, users: Users, *, peer: Hashable, network: Hashable, server_name: str | None) -> list[User]:
         """The users worth trying first, best first, each once. Usually one or two."""
+        names = [self._peer.get(peer)]
+        if server_name is not None:
+            names += (server_name, self._server_name.get(server_name.lower()))
+        names.append(self._network.get(network))
         found: list[User] = []
-
-        def add(user: User | None) -> None:
+        for name in names:
+            user = users.get(name) if name is not None else None
             if user is not None and user not in found:
                 found.append(user)
-
-        def named(name: str | None) -> User | None:
-            return None if name is None else users.get(name)
-
-        add(named(self._peer.get(peer)))
-        if server_name is not None:
-            folded = server_name.lower()
-            add(users.get(server_name))
-            add(named(self._server_name.get(folded)))
-            add(named(self._network.get(network)))
-            add(users.like(server_name))
-        else:
-            add(named(self._network.get(network)))
+        alike = users.like(server_name) if server_name is not None else None
+        if alike is not None and alike not in found:
+            found.append(alike)
         return found
+
+    def recent(self, users: Users) -> list[User]:
+        """The users that succeeded last, the latest first, each once."""
+        names = dict.fromkeys(reversed(self._recent))
+        return [user for user in map(users.get, names) if user is not None]
 
     def order(self, users: Users, hinted: list[User]) -> Iterator[User]:
         """Everybody, each once: ``hinted``, then the most recent, then the table."""
@@ -74,7 +73,7 @@ class Candidates:
         for user in hinted:
             tried.add(user.number)
             yield user
-        for name in reversed(self._recent):
+        for name in tuple(self._recent)[::-1]:  # a copy: another handshake may succeed while this search pauses
             recent = users.get(name)
             if recent is not None and recent.number not in tried:
                 tried.add(recent.number)

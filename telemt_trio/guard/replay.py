@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HELLO_RETENTION", "ReplayGuard"]
 
-# A hello stamped 120 s ahead stays valid for 240 s, and one with an uptime clock for as long as that clock counts as
-# one.
+# A hello stamped 120 s ahead stays valid for 240 s; half as much again, for clocks that are set meanwhile.
 HELLO_RETENTION: Final = 360.0
 
 

@@ -31,10 +31,11 @@ class User:
 class Users:
     """The enabled users of one configuration, in its order. Immutable: a reload makes a new table."""
 
-    __slots__ = ("_by_folded", "_by_name", "all")
+    __slots__ = ("_by_folded", "_by_name", "all", "keys")
 
     def __init__(self, secrets: Iterable[tuple[str, bytes]]) -> None:
         self.all = tuple(User(name, number, secret, HelloKey(secret)) for number, (name, secret) in enumerate(secrets))
+        self.keys = tuple(user.key for user in self.all)
         self._by_name = {user.name: user for user in self.all}
         self._by_folded: dict[str, User] = {}
         for user in self.all:

@@ -19,7 +19,7 @@ from telemt_trio.net.sockets import close_socket
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Address", "dial", "dial_any"]
+__all__ = ["Address", "begin_dial", "connected", "dial", "dial_any", "finish_dial"]
 
 Address: TypeAlias = tuple[str, int]  # (IP literal, TCP port)
 
@@ -35,6 +35,19 @@ async def dial(address: Address, *, source: str | None = None, device: str | Non
     One attempt without a time limit of its own. Raises OSError, also when the host is not an IP literal: a name would
     make the kernel's resolver block the whole run. A dial that fails or is cancelled leaves no descriptor behind.
     """
+    sock = begin_dial(address, source=source, device=device)
+    if connected(sock):
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            close_socket(sock)
+            raise
+        return sock
+    return await finish_dial(sock)
+
+
+def begin_dial(address: Address, *, source: str | None = None, device: str | None = None) -> socket.socket:
+    """The first half of :func:`dial`: a socket that connects, or has connected (:func:`connected`)."""
     host = address[0]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -49,24 +62,31 @@ async def dial(address: Address, *, source: str | None = None, device: str | Non
         if source is not None:
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
-        try:
-            sock.connect(address)
-        except BlockingIOError:
-            if not _connected(sock):
-                await trio.lowlevel.wait_writable(sock)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if code:
-                    raise OSError(code, os.strerror(code)) from None
-                return sock
-        await trio.lowlevel.checkpoint_if_cancelled()
+        sock.connect(address)
+    except BlockingIOError:
+        pass
     except BaseException:
-        close_socket(sock)
+        sock.close()
         raise
     return sock
 
 
-def _connected(sock: socket.socket) -> bool:
-    """Whether the connection stands already, as it does on this host: a front, a SOCKS proxy, no wait in the loop."""
+async def finish_dial(sock: socket.socket) -> socket.socket:
+    """The second half: wait until ``sock`` is connected and return it; closes it if that fails or is cancelled."""
+    try:
+        await trio.lowlevel.wait_writable(sock)
+    except BaseException:
+        close_socket(sock)
+        raise
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        close_socket(sock)
+        raise OSError(code, os.strerror(code))
+    return sock
+
+
+def connected(sock: socket.socket) -> bool:
+    """Whether a connection that was begun stands already, as one to this host does: a front, a SOCKS proxy."""
     try:
         sock.getpeername()
     except OSError:

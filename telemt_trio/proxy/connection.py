@@ -40,10 +40,10 @@ async def serve(sock: socket.socket, peer: Peer, number: int, runtime: Runtime) 
     Nothing but ``Cancelled`` comes out: what neither a limit nor a peer explains is an :class:`UnexpectedError` event,
     and the proxy goes on without this connection.
     """
-    runtime.emit(ConnectionOpened(number, peer.host))
     settings = runtime.settings
     reset = settings.rst_on_close is not RstOnClose.OFF
     try:
+        runtime.emit(ConnectionOpened(number, peer.host))
         accepted = await _open(sock, peer, number, settings, runtime)
         if accepted is not None:
             reset = settings.rst_on_close is RstOnClose.ALWAYS
@@ -62,22 +62,23 @@ async def _open(
     limits = settings.handshake
     opening = Opening(tls=limits.tls, plain=limits.plain)
     verdict: Accepted | Rejected
-    started = runtime.clocks.mono()
-    with trio.CancelScope(deadline=trio.current_time() + limits.first_byte_limit) as scope:
+    started = trio.current_time()
+    with trio.CancelScope(deadline=started + limits.first_byte_limit) as scope:
         try:
             opening.receive_data(await receive(sock, READ_SIZE))
-            started = runtime.clocks.mono()
-            scope.deadline = trio.current_time() + limits.limit
+            started = trio.current_time()
+            scope.deadline = started + limits.limit
             verdict = await Handshake(sock, peer, opening, limits, runtime).run()
         except OSError:
             verdict = Rejected(RejectReason.BROKEN, silent=True)
-    if scope.cancelled_caught and not opening.raw:
-        verdict = Rejected(RejectReason.SILENT)
-    elif scope.cancelled_caught:
-        verdict = Rejected(RejectReason.TIMEOUT, silent=opening.answered)
+    if scope.cancelled_caught:
+        heard = bool(opening.raw) or opening.answered
+        # Who said nothing, and who was answered by us, is nobody that the front could serve.
+        silent = opening.answered or not heard
+        verdict = Rejected(RejectReason.TIMEOUT if heard else RejectReason.SILENT, silent=silent)
     if isinstance(verdict, Accepted):
         user, dc = verdict.user.name, verdict.nonce.dc
-        runtime.emit(HandshakeAccepted(number, user, verdict.mode, dc, runtime.clocks.mono() - started))
+        runtime.emit(HandshakeAccepted(number, user, verdict.mode, dc, trio.current_time() - started))
         return verdict, opening
     runtime.emit(HandshakeRejected(number, verdict.reason, verdict.user, verdict.skew))
     if not verdict.silent:

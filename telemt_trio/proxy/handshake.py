@@ -7,7 +7,6 @@ one write, and nothing after it before the client's first record.
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -17,7 +16,14 @@ from telemt_trio.config.values import UnknownSniAction
 from telemt_trio.errors import RemoteProtocolError
 from telemt_trio.events import Mode, RejectReason
 from telemt_trio.shaping.timing import sample_delay
-from telemt_trio.wire.client_hello import SIGNED_SIZE, acceptable_time, parse_client_hello, timestamp, zeroed
+from telemt_trio.wire.client_hello import (
+    SIGNED_SIZE,
+    acceptable_time,
+    first_match,
+    parse_client_hello,
+    timestamp,
+    zeroed,
+)
 from telemt_trio.wire.need_data import NEED_DATA
 from telemt_trio.wire.obfuscated2 import SECURE, open_nonce
 from telemt_trio.wire.opening import Hello, Nonce, PlainNonce, Stranger
@@ -128,13 +134,16 @@ class Handshake:
             return Rejected(RejectReason.ALPN)
         if self._name_is_unknown(hello.server_name):
             return Rejected(RejectReason.UNKNOWN_SNI)
-        found = await self._find_user(hello)
-        if isinstance(found, Rejected):
-            return found
+        match = await self._find_user(hello)
+        if isinstance(match, Rejected):
+            return match
+        found, made = match
         cipher, group = choose_cipher(hello), choose_group(hello)
         if cipher is None or group is None:
             return Rejected(RejectReason.KEY_SHARE, found.name)
-        if not self.runtime.state.seen_hellos.claim(hello.random[_REPLAY_KEY]):
+        state = self.runtime.state
+        timeless = settings.ignore_time_skew or made < settings.boot_cap
+        if not (state.seen_timeless if timeless else state.seen_hellos).claim(hello.random[_REPLAY_KEY]):
             return Rejected(RejectReason.REPLAY, found.name)
         self._remember(found, hello.server_name)
         entropy = self.runtime.entropy
@@ -155,32 +164,38 @@ class Handshake:
             return False
         return self.runtime.state.users.get(name) is None
 
-    async def _find_user(self, hello: ClientHello) -> User | Rejected:
-        """The user whose key made this hello, now. Yields to other tasks every 256 candidates."""
+    async def _find_user(self, hello: ClientHello) -> tuple[User, int] | Rejected:
+        """The user whose key made this hello, and when (unix seconds). Yields to others every 256 candidates."""
         state = self.runtime.state
+        users = state.users
         hinted = state.candidates.hinted(
-            state.users, peer=self.peer.host, network=self.peer.network, server_name=hello.server_name
+            users, peer=self.peer.host, network=self.peer.network, server_name=hello.server_name
         )
-        message = zeroed(hello.record)
-        wrong_clock: Rejected | None = None
-        signed = hello.random[:SIGNED_SIZE]
-        for tried, user in enumerate(state.candidates.order(state.users, hinted), 1):
-            mac = user.key.mac(message)
-            if hmac.compare_digest(mac[:SIGNED_SIZE], signed):
-                skew = self._skew(hello, mac)
-                if skew is None:
-                    return user
-                wrong_clock = Rejected(RejectReason.CLOCK, user.name, skew)
-            if tried % _CANDIDATES_A_TURN == 0:
-                await trio.lowlevel.checkpoint()
-        return wrong_clock or Rejected(RejectReason.WRONG_SECRET)
+        message, signed = zeroed(hello.record), hello.random[:SIGNED_SIZE]
+        verdict = Rejected(RejectReason.WRONG_SECRET)
+        # Those who were here before, then everybody: a second look at the first few is cheaper than leaving them out.
+        for likely in (hinted, state.candidates.recent(users), users.all):
+            keys = users.keys if likely is users.all else [user.key for user in likely]
+            for first in range(0, len(keys), _CANDIDATES_A_TURN):
+                if first:
+                    await trio.lowlevel.checkpoint()
+                turn = keys[first : first + _CANDIDATES_A_TURN]
+                match = first_match(turn, message, signed)
+                while match is not None:
+                    place, mac = match
+                    made = timestamp(hello.random, mac)
+                    skew = self._skew(made)
+                    if skew is None:
+                        return likely[first + place], made
+                    verdict = Rejected(RejectReason.CLOCK, likely[first + place].name, skew)
+                    match = first_match(turn, message, signed, place + 1)
+        return verdict
 
-    def _skew(self, hello: ClientHello, mac: bytes) -> int | None:
-        """None when the hello's time is acceptable, else by how many seconds the client's clock is behind ours."""
+    def _skew(self, made: int) -> int | None:
+        """None when a hello made at that time is acceptable, else by how many seconds its clock is behind ours."""
         if self.settings.ignore_time_skew:
             return None
         now = self.runtime.clocks.unix()
-        made = timestamp(hello.random, mac)
         return None if acceptable_time(made, now, boot_cap=self.settings.boot_cap) else int(now) - made
 
     async def _records(self, user: User) -> Accepted | Rejected:

@@ -79,8 +79,7 @@ class Door:
         return True
 
     async def serve(self, sock: socket.socket, peer: Peer, number: int) -> None:
-        """One connection, counted while it is open."""
-        self.open += 1
+        """One connection. Whoever starts this has counted it: a batch is accepted before its first task runs."""
         try:
             await serve(sock, peer, number, self.runtime)
         finally:
@@ -106,6 +105,7 @@ async def accept_loop(listener: socket.socket, door: Door, connections: trio.Nur
                 sock.close()
                 continue
             door.accepted += 1
+            door.open += 1
             connections.start_soon(door.serve, sock, Peer(*peer_address(address)), door.accepted)
 
 

@@ -14,7 +14,7 @@ import trio
 
 from telemt_trio.events import EndReason, Masked, MaskFailed
 from telemt_trio.net.dial import dial_any
-from telemt_trio.net.sockets import close_socket
+from telemt_trio.net.sockets import close_socket, peer_address
 from telemt_trio.proxy.handshake import receive
 from telemt_trio.relay.both import relay
 from telemt_trio.relay.drive import drive
@@ -25,6 +25,7 @@ from telemt_trio.relay.pipe import Pipe
 if TYPE_CHECKING:
     import socket
 
+    from telemt_trio.net.dial import Address
     from telemt_trio.proxy.runtime import Runtime
     from telemt_trio.proxy.settings import MaskSettings
 
@@ -33,6 +34,7 @@ __all__ = ["mask"]
 _READ_SIZE: Final = 65536
 _DRAIN_BYTES: Final = 8192
 _DRAIN_LIMIT: Final = 60.0
+_LOOP: Final = "the front is this proxy itself; set censorship.mask_host to the real site"
 
 
 @attrs.define(eq=False)
@@ -74,9 +76,8 @@ async def mask(sock: socket.socket, first: bytes, number: int, settings: MaskSet
         await _silence(sock)
         return
     try:
-        with trio.move_on_after(settings.limit):
-            up, down = await _splice(sock, front, first, settings, runtime)
-            runtime.emit(Masked(number, up, down, runtime.clocks.mono() - started))
+        up, down = await _splice(sock, front, first, settings, runtime)
+        runtime.emit(Masked(number, up, down, runtime.clocks.mono() - started))
     finally:
         close_socket(front)
 
@@ -84,10 +85,23 @@ async def mask(sock: socket.socket, first: bytes, number: int, settings: MaskSet
 async def _connect_front(sock: socket.socket, settings: MaskSettings, runtime: Runtime) -> socket.socket:
     """The front of the operator's choice, at the spelling of the operator: a name from the wire is never dialled."""
     addresses = await runtime.resolver.resolve(settings.host, settings.port)
-    ours = sock.getsockname()[:2]
-    if any((host, port) == ours for host, port in addresses):
-        raise OSError("the front is this proxy itself; set censorship.mask_host to the real site")
-    return await dial_any(addresses)
+    ours = peer_address(sock.getsockname())
+    if ours in addresses:
+        raise OSError(_LOOP)
+    front = await dial_any(addresses)
+    # 0.0.0.0 and mapped addresses lead here too, and only a connection tells.
+    if _peer_of(front) != ours:
+        return front
+    close_socket(front)
+    raise OSError(_LOOP)
+
+
+def _peer_of(sock: socket.socket) -> Address | None:
+    """Where ``sock`` is connected to; None if that has gone already, which the splice will find out."""
+    try:
+        return peer_address(sock.getpeername())
+    except OSError:
+        return None
 
 
 async def _splice(
@@ -99,7 +113,9 @@ async def _splice(
     cap = settings.max_bytes
     clock = runtime.clocks.mono
     up = Pipe(
-        sock, front, buffers, meter=_ByteCap(cap, ending) if cap else None, clock=clock, read_size=_READ_SIZE,
+        sock, front, buffers, clock=clock, read_size=_READ_SIZE,
+        # What came before anybody knew it for a stranger is on us.
+        meter=_ByteCap(cap + len(first), ending) if cap else None,
     )  # fmt: skip
     down = Pipe(
         front, sock, buffers, meter=_ByteCap(cap, ending) if cap else None, clock=clock, read_size=_READ_SIZE,
@@ -109,10 +125,11 @@ async def _splice(
         up.preload(first, len(first))
     watched = runtime.mask_watch.watch(ending, up, down)
     try:
-        outcome = await (relay(drive, up, down, ending) if cap else runtime.relay(up, down, ending))
+        with trio.move_on_after(settings.limit):
+            await (relay(drive, up, down, ending) if cap else runtime.relay(up, down, ending))
     finally:
         runtime.mask_watch.forget(watched)
-    return outcome.bytes_up, outcome.bytes_down
+    return up.bytes, down.bytes
 
 
 async def _silence(sock: socket.socket) -> None:

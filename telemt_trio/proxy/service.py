@@ -12,6 +12,7 @@ A stop goes outwards: the listeners close, the connections get a bounded time, t
 from __future__ import annotations
 
 import errno
+import math
 import os
 import random
 from functools import partial
@@ -41,7 +42,7 @@ from telemt_trio.wire.server_hello import x25519_source
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -79,7 +80,7 @@ class Proxy:
         rng: random.Random | None = None,
     ) -> None:
         self.config = config
-        self._observers = observers
+        self._emit = observers[0] if len(observers) == 1 else partial(_tell, observers)
         self._clocks = clocks or system_clocks()
         self._entropy = entropy
         self._rng = rng or random.Random()  # noqa: S311  # shapes delays; keys come from entropy
@@ -124,9 +125,9 @@ class Proxy:
         everything at once, :meth:`stop` gives relays ``timeouts.drain_secs``.
         """
         drain = float(self.config.timeouts.drain_secs)
-        self._bind()
-        self._door.hold_spare()
         try:
+            self._bind()
+            self._door.hold_spare()
             with Switchboard() as switchboard:
                 self.runtime.relay = switchboard.relay
                 async with trio.open_nursery() as background:
@@ -180,10 +181,6 @@ class Proxy:
         await trio.sleep(after)
         self.runtime.state.sessions.end_all(EndReason.STOPPED)
 
-    def _emit(self, event: Event) -> None:
-        for observer in self._observers:
-            observer(event)
-
     def _make_runtime(self) -> Runtime:
         config, clocks = self.config, self._clocks
         access = config.access
@@ -194,6 +191,7 @@ class Proxy:
             users=users,
             candidates=Candidates(),
             seen_hellos=ReplayGuard(clocks.mono, capacity=capacity, retention=max(window, HELLO_RETENTION)),
+            seen_timeless=ReplayGuard(clocks.mono, capacity=capacity, retention=math.inf),
             seen_nonces=ReplayGuard(clocks.mono, capacity=capacity, retention=window),
             sessions=Sessions(),
         )
@@ -243,6 +241,11 @@ class Proxy:
         for listener in self._listeners:
             close_socket(listener)
         self._listeners.clear()
+
+
+def _tell(observers: Sequence[Observer], event: Event) -> None:
+    for observer in observers:
+        observer(event)
 
 
 def _bind_advice(host: str, port: int, error: OSError) -> str:

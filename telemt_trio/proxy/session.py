@@ -14,7 +14,6 @@ from telemt_trio.errors import UpstreamError
 from telemt_trio.events import RelayEnded, RouteFailed
 from telemt_trio.net.sockets import close_socket
 from telemt_trio.proxy.route_direct import open_direct
-from telemt_trio.proxy.sessions import LiveSession
 from telemt_trio.relay.end import Ending
 
 if TYPE_CHECKING:
@@ -56,16 +55,14 @@ class Session:
             runtime.emit(RouteFailed(self.number, name, self.dc, str(error)))
             return
         ending = Ending()
-        live = LiveSession(name, ending, route.up, route.down)
-        started = runtime.clocks.mono()
-        runtime.state.sessions.add(live)
-        watched = runtime.watch.watch(ending, route.up, route.down)
+        live = runtime.watch.watch(ending, route.up, route.down)
+        runtime.state.sessions.add(name, live)
         try:
             outcome = await runtime.relay(route.up, route.down, ending)
         finally:
             close_socket(route.sock)
-            runtime.watch.forget(watched)
-            runtime.state.sessions.remove(live)
+            runtime.watch.forget(live)
+            runtime.state.sessions.remove(name, live)
         runtime.emit(
             RelayEnded(
                 self.number,
@@ -75,6 +72,6 @@ class Session:
                 outcome.bytes_down,
                 outcome.messages_up,
                 outcome.messages_down,
-                runtime.clocks.mono() - started,
+                runtime.clocks.mono() - live.started,
             )
         )

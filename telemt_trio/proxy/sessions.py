@@ -10,20 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from telemt_trio.events import EndReason
-    from telemt_trio.relay.both import Direction
-    from telemt_trio.relay.end import Ending
+    from telemt_trio.relay.sweep import Watched
 
-__all__ = ["LiveSession", "Sessions", "UserTotals"]
-
-
-@attrs.define(eq=False)
-class LiveSession:
-    """A relay in progress. End it with ``ending.end(why)``; the counts of its directions are live."""
-
-    user: str
-    ending: Ending
-    up: Direction
-    down: Direction
+__all__ = ["Sessions", "UserTotals"]
 
 
 @attrs.define
@@ -37,7 +26,7 @@ class UserTotals:
     sessions: int = 0
     current: int = 0
 
-    def _add(self, session: LiveSession) -> None:
+    def _add(self, session: Watched) -> None:
         self.bytes_up += session.up.bytes
         self.bytes_down += session.down.bytes
         self.messages_up += session.up.messages
@@ -48,30 +37,30 @@ class Sessions:
     """All live sessions of one proxy. Counting costs nothing per chunk: live directions are summed when asked."""
 
     def __init__(self) -> None:
-        self._live: dict[str, set[LiveSession]] = {}
+        self._live: dict[str, set[Watched]] = {}
         self._settled: dict[str, UserTotals] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[LiveSession]:
+    def __iter__(self) -> Iterator[Watched]:
         for sessions in tuple(self._live.values()):
             yield from tuple(sessions)
 
-    def add(self, session: LiveSession) -> None:
-        """A relay starts."""
-        self._live.setdefault(session.user, set()).add(session)
-        self._settled.setdefault(session.user, UserTotals()).sessions += 1
+    def add(self, user: str, session: Watched) -> None:
+        """A relay of ``user`` starts."""
+        self._live.setdefault(user, set()).add(session)
+        self._settled.setdefault(user, UserTotals()).sessions += 1
         self._count += 1
 
-    def remove(self, session: LiveSession) -> None:
+    def remove(self, user: str, session: Watched) -> None:
         """A relay is over and its counts are settled."""
-        live = self._live[session.user]
+        live = self._live[user]
         live.remove(session)
         if not live:
-            del self._live[session.user]
-        self._settled[session.user]._add(session)  # noqa: SLF001  # one ledger, two classes
+            del self._live[user]
+        self._settled[user]._add(session)  # noqa: SLF001  # one ledger, two classes
         self._count -= 1
 
     def end_all(self, why: EndReason) -> None:

@@ -17,10 +17,15 @@ __all__ = ["ProxySharedState"]
 
 @attrs.define(eq=False)
 class ProxySharedState:
-    """The trackers of one proxy. ``users`` is replaced by a reload; everything else lives as long as the proxy."""
+    """The trackers of one proxy. ``users`` is replaced by a reload; everything else lives as long as the proxy.
+
+    ``seen_timeless`` remembers the hellos that no clock outdates: those with an uptime for a time, or all of them where
+    the operator ignores clocks.
+    """
 
     users: Users
     candidates: Candidates
     seen_hellos: ReplayGuard
+    seen_timeless: ReplayGuard
     seen_nonces: ReplayGuard
     sessions: Sessions

@@ -23,7 +23,7 @@ class Meter(Protocol):
         ...
 
     def charge(self, size: int) -> None:
-        """``size`` bytes, at most the room just told, were taken."""
+        """``size`` bytes were taken: at most the room just told, or what a pipe was preloaded with."""
         ...
 
     def refund(self, size: int) -> None:

@@ -55,7 +55,10 @@ class Decoder(Protocol):
     ended: bool
 
     def decode(self, data: memoryview, /) -> bytes | memoryview:
-        """The payload in ``data``; empty when there is none. Raises RemoteProtocolError."""
+        """The payload in ``data``; empty when there is none. Raises RemoteProtocolError.
+
+        Where payload stands before an error, the error is raised by every later call, and ``ended`` is True at once.
+        """
         ...
 
 
@@ -144,10 +147,21 @@ class Pipe:
         #: Why the pipe ended; meaningful once :meth:`transfer` answered END.
         self.why = EndReason.FINISHED
 
+    def start(self) -> Verdict:
+        """Send what the pipe was loaded with. No read is wasted on finding out that the source has nothing yet."""
+        if self._left is not None and not self._flush(self._left):
+            return self._blocked
+        if self._decoder is not None and self._decoder.ended:
+            return self._decoded_all(self._decoder)
+        return _READ
+
     def transfer(self) -> Verdict:  # noqa: C901, PLR0912  # one chunk, one call: each more is 1 % of a message
         """Flush what is left, else read once, transform and send. Never blocks, never awaits."""
         if self._left is not None and not self._flush(self._left):
             return self._blocked
+        decoder = self._decoder
+        if decoder is not None and decoder.ended:
+            return self._decoded_all(decoder)
         window = self._reads
         if self._meter is not None:
             now = self._clock()  # type: ignore[misc]  # a meter comes with a clock
@@ -165,14 +179,13 @@ class Pipe:
         if not size:
             return self._finish()
         data: bytes | memoryview = window[:size]
-        decoder = self._decoder
         if decoder is not None:
             try:
                 data = decoder.decode(data)  # type: ignore[arg-type]  # still the view of the scratch buffer
             except RemoteProtocolError:
                 return self._end(EndReason.PROTOCOL)
             if not data:
-                return self._finish() if decoder.ended else _READ
+                return self._decoded_all(decoder) if decoder.ended else _READ
         payload = len(data)
         if self._meter is not None:
             self._meter.charge(payload)
@@ -183,20 +196,25 @@ class Pipe:
                 data = out
         if not self._write(data, payload):
             return self._blocked
+        if decoder is not None and decoder.ended:
+            return self._decoded_all(decoder)
         if size < len(window):
             return _READ
-        if len(window) < len(self._most):
-            self._reads = self._most[: 2 * len(window)]
+        if len(self._reads) < len(self._most):
+            self._reads = self._most[: 2 * len(self._reads)]
         return _MORE
 
     def preload(self, wire: bytes, payload: int) -> None:
         """Put bytes before everything that will be read: ``wire`` as the sink gets it, holding ``payload`` bytes of
         payload.
 
-        Call once, before the first :meth:`transfer`, which sends them.
+        Call once, before the first :meth:`transfer`, which sends them. The meter is charged and not asked: these bytes
+        have come already.
         """
         self.bytes += payload
         self.messages += payload > 0
+        if self._meter is not None and payload:
+            self._meter.charge(payload)
         self._keep((wire[: len(wire) - payload], wire[len(wire) - payload :]), 0, payload)
         self._reads = self._most
 
@@ -206,6 +224,7 @@ class Pipe:
             undelivered = self._left_payload - payload_accepted(self._left_buffers, self._left_sent)
             self._left = None
             self.bytes -= undelivered
+            self.messages -= 0 < undelivered == self._left_payload
             if self._meter is not None:
                 self._meter.refund(undelivered)
 
@@ -253,8 +272,22 @@ class Pipe:
         self._left = left[sent:] if sent < len(left) else None
         return self._left is None
 
+    def _decoded_all(self, decoder: Decoder) -> Verdict:
+        """The decoder will give no more: an alert, which is an end like any other, or records that no client sends."""
+        try:
+            decoder.decode(memoryview(b""))
+        except RemoteProtocolError:
+            return self._end(EndReason.PROTOCOL)
+        return self._finish()
+
     def _finish(self) -> Verdict:
-        """The source has ended and nothing is left: pass the end on."""
+        """The source has ended and nothing is left: pass the end on, if it is one the decoder agrees to."""
+        decoder = self._decoder
+        if decoder is not None and decoder.ended:
+            try:
+                decoder.decode(memoryview(b""))
+            except RemoteProtocolError:
+                return self._end(EndReason.PROTOCOL)
         try:
             self.sink.shutdown(socket.SHUT_WR)
         except OSError:

@@ -1,8 +1,8 @@
 """The watchdog of all relays of a proxy: one task, every 10 s, instead of a timer per relay.
 
 A relay's pipes count what they move, so activity costs nothing per chunk: a sweep that sees the counts changed stamps
-the relay with its own time. The stamp is at most one interval late, never early: a relay is ended between the timeout
-and the timeout plus one interval after its last byte.
+the relay with its own time. The stamp is at most one interval late, never early: after its last byte a relay lasts for
+the timeout and at most one interval more (less than two, where the timeout is not a whole number of intervals).
 """
 
 from __future__ import annotations
@@ -27,11 +27,16 @@ ACTIVITY_TIMEOUT: Final = 1800.0
 
 @attrs.define(eq=False)
 class Watched:
-    """One relay under watch. ``seen`` is the byte count of the last sweep, ``active_at`` the time it last changed."""
+    """One relay under watch: how to end it, and its two directions with their live counts.
+
+    ``seen`` is the byte count of the last sweep, ``active_at`` the time it last changed, ``started`` when the watch
+    began.
+    """
 
     ending: Ending
     up: Direction
     down: Direction
+    started: float
     active_at: float
     seen: int = 0
 
@@ -56,7 +61,8 @@ class Sweep:
 
     def watch(self, ending: Ending, up: Direction, down: Direction) -> Watched:
         """Start to watch a relay; starting counts as activity. Pair with :meth:`forget`."""
-        watched = Watched(ending, up, down, self._clock())
+        now = self._clock()
+        watched = Watched(ending, up, down, now, now)
         self._watched.add(watched)
         return watched
 

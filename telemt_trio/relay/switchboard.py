@@ -120,8 +120,8 @@ class Switchboard:
         try:
             ending.bind(hang_up)
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._advance(line.up)
-            self._advance(line.down)
+            self._settle(line.up, up.start())
+            self._settle(line.down, down.start())
             if not self._over(line):
                 line.task = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(abort)
@@ -131,6 +131,7 @@ class Switchboard:
                 socket.interest = 0
                 self._register(socket)
                 del self._sockets[socket.descriptor]
+                del socket.reader, socket.writer  # no cycles: a relay's memory goes when the relay goes
             up.settle()
             down.settle()
         return Outcome(ending.why or EndReason.FINISHED, up.bytes, down.bytes, up.messages, down.messages)
@@ -160,25 +161,29 @@ class Switchboard:
             self._hang_up(line)
 
     def _advance(self, flow: _Flow) -> None:
-        """Transfer until the pipe waits or has had its turn, then register for what it waits for."""
-        pipe = flow.pipe
+        """Transfer until the pipe waits or has had its turn."""
         if flow.ended:
             return
+        pipe = flow.pipe
         verdict = pipe.transfer()
         if verdict is Verdict.MORE:
             turn = pipe.bytes + _TURN
             while verdict is Verdict.MORE and pipe.bytes < turn:
                 verdict = pipe.transfer()
+        if verdict is not Verdict.READ or not flow.source.interest & _READABLE:
+            self._settle(flow, verdict)
+
+    def _settle(self, flow: _Flow, verdict: Verdict) -> None:
+        """Register both sockets of a flow for what its pipe waits for now."""
         source, sink = flow.source, flow.sink
+        reading, writing = _READABLE, 0
         if verdict is Verdict.WRITE:
             reading, writing = 0, _WRITABLE
         elif verdict is Verdict.END:
-            reading, writing = 0, 0
+            reading = 0
             flow.ended = True
-            if pipe.why is not EndReason.FINISHED:
-                flow.line.ending.end(pipe.why)
-        else:
-            reading, writing = _READABLE, 0
+            if flow.pipe.why is not EndReason.FINISHED:
+                flow.line.ending.end(flow.pipe.why)
         interest = source.interest & ~_READABLE | reading
         if interest != source.interest:
             source.interest = interest

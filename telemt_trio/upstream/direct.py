@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from telemt_trio.errors import ConfigError
-from telemt_trio.net.dial import dial
+from telemt_trio.net.dial import begin_dial, dial
 from telemt_trio.upstream.source import SourceAddress
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class Dial(Protocol):
 class Road(Protocol):
     """A way to a datacenter."""
 
+    def begin(self, address: Address) -> socket.socket | None:
+        """A socket that connects to ``address`` already, or None from a road that takes more than that."""
+
     async def connect(self, address: Address, *, scope: str | None = None) -> socket.socket:
         """A plain non-blocking socket, connected to ``address``. The caller closes it and owns the time limit.
 
@@ -50,6 +53,10 @@ class DirectRoad:
         self._device = device
         self._source = SourceAddress(settings)
         self._plain = not self._source and device is None
+
+    def begin(self, address: Address) -> socket.socket | None:
+        """A connection that was begun, where that takes no more than a system call; see :func:`begin_dial`."""
+        return begin_dial(address) if self._plain and self._dial is dial else None
 
     async def connect(self, address: Address, *, scope: str | None = None) -> socket.socket:  # noqa: ARG002 - see Road
         """See :class:`Road`."""

@@ -59,6 +59,10 @@ class ProxiedRoad:
         self._resolver = resolver
         self._dial = dial
 
+    def begin(self, address: Address) -> None:  # noqa: ARG002 - see Road
+        """See :class:`Road`: there is a proxy to talk to first."""
+        return
+
     async def connect(self, address: Address, *, scope: str | None = None) -> socket.socket:
         """See :class:`telemt_trio.upstream.direct.Road`."""
         if self._kind == "socks4" and ":" in address[0]:

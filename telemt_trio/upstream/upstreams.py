@@ -9,7 +9,7 @@ import trio
 
 from telemt_trio.errors import ConfigError, UpstreamError
 from telemt_trio.events import ConnectFailed, DatacenterUnknown, UpstreamFailed, UpstreamRecovered
-from telemt_trio.net.dial import dial
+from telemt_trio.net.dial import connected, dial, finish_dial
 from telemt_trio.upstream.choice import UpstreamState, candidates, choose, watched
 from telemt_trio.upstream.datacenters import BUILT_IN_OVERRIDES, DcTarget, resolve_dc
 from telemt_trio.upstream.direct import DirectRoad
@@ -106,11 +106,15 @@ class Upstreams:
         failure: Exception | None = None
         sock: socket.socket | None = None
         self.attempts += 1
-        with trio.CancelScope(deadline=started + self._attempt_limit):
-            try:
-                sock = await road.connect(target.address, scope=scope)
-            except CONNECT_ERRORS as error:
-                failure = error
+        try:
+            begun = road.begin(target.address)
+            if begun is not None and connected(begun):
+                sock = begun  # nothing to wait for: a cancel scope would cost as much as the connection
+            else:
+                with trio.CancelScope(deadline=started + self._attempt_limit):
+                    sock = await (road.connect(target.address, scope=scope) if begun is None else finish_dial(begun))
+        except CONNECT_ERRORS as error:
+            failure = error
         now = trio.current_time()
         if sock is None:
             sock, started = await self._try_again(state, target, scope, started, failure)

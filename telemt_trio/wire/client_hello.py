@@ -16,6 +16,7 @@ so a server tries its secrets until the first 28 bytes agree, and the last four 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import struct
 from typing import TYPE_CHECKING, Final, Literal, final
 
@@ -36,7 +37,7 @@ from telemt_trio.wire.hello_extensions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from telemt_trio.wire.hello_shapes import RandomRange
 
@@ -58,6 +59,7 @@ __all__ = [
     "acceptable_time",
     "boot_cap_for",
     "build_client_hello",
+    "first_match",
     "parse_client_hello",
     "timestamp",
     "zeroed",
@@ -114,6 +116,25 @@ class HelloKey:
         outer = self.outer.copy()
         outer.update(inner.digest())
         return outer.digest()
+
+
+def first_match(keys: Sequence[HelloKey], message: bytes, signed: bytes, start: int = 0) -> tuple[int, bytes] | None:
+    """The place of the first of ``keys`` whose MAC of ``message`` begins with ``signed`` (28 bytes), and that MAC.
+
+    ``start`` is where to begin. This is the loop of a search over all users, at two hash copies a key; MACs are
+    compared in constant time.
+    """
+    equal = hmac.compare_digest
+    for place in range(start, len(keys)):
+        key = keys[place]
+        inner = key.inner.copy()
+        inner.update(message)
+        outer = key.outer.copy()
+        outer.update(inner.digest())
+        mac = outer.digest()
+        if equal(mac[:SIGNED_SIZE], signed):
+            return place, mac
+    return None
 
 
 def zeroed(record: bytes) -> bytes:

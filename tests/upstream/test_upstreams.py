@@ -7,9 +7,9 @@ import trio
 import trio.testing
 
 from telemt_trio.errors import ConfigError, UpstreamError
+from telemt_trio.events import ConnectFailed, DatacenterUnknown, UpstreamFailed, UpstreamRecovered
 from telemt_trio.net.resolve import Resolver
 from telemt_trio.net.sockets import close_socket
-from telemt_trio.events import ConnectFailed, DatacenterUnknown, UpstreamFailed, UpstreamRecovered
 from telemt_trio.upstream.settings import ConnectPolicy, FamilyPolicy, UpstreamSettings
 from telemt_trio.upstream.unknown_dcs import UnknownDcLog
 from telemt_trio.upstream.upstreams import Upstreams

@@ -1,0 +1,1 @@
+"""trio stream adapters over the wire codecs, for embedders, carriers and tests."""
