@@ -36,7 +36,7 @@ from telemt_trio.proxy.settings import Settings
 from telemt_trio.proxy.state import ProxySharedState
 from telemt_trio.relay.both import relay
 from telemt_trio.relay.drive import drive
-from telemt_trio.relay.sweep import Sweep
+from telemt_trio.relay.sweep import SWEEP_INTERVAL, Sweep
 from telemt_trio.relay.switchboard import Switchboard
 from telemt_trio.wire.server_hello import x25519_source
 
@@ -186,6 +186,7 @@ class Proxy:
         access = config.access
         settings = Settings.of(config, self._rng)
         users = Users((name, key.key) for name, key in access.users.items() if access.user_enabled.get(name, True))
+        idle = settings.mask.idle_limit
         window, capacity = float(access.replay_window_secs), access.replay_check_len
         state = ProxySharedState(
             users=users,
@@ -208,7 +209,7 @@ class Proxy:
             upstreams=upstreams_of(config, resolver, rng=self._rng, emit=self._emit),
             resolver=resolver,
             watch=Sweep(clocks.mono),
-            mask_watch=Sweep(clocks.mono, timeout=settings.mask.idle_limit),
+            mask_watch=Sweep(clocks.mono, timeout=idle, interval=min(SWEEP_INTERVAL, idle)),
             relay=partial(relay, drive),
         )
 

@@ -38,7 +38,7 @@ def sample_lognormal_percentile_bounded(floor: int, ceiling: int, rng: random.Ra
     except OverflowError:
         drawn = math.inf
     if not math.isfinite(drawn):
-        return int(math.sqrt(low * high))
+        return int(math.sqrt(low) * math.sqrt(high))
     return min(max(int(drawn), floor), ceiling)
 
 
