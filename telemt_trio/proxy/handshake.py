@@ -153,7 +153,7 @@ class Handshake:
             cipher=cipher,
             group=group,
             key_share=server_key_share(group, entropy, self.runtime.x25519_public),
-            app_data=entropy(settings.filler_size),
+            app_data=self.runtime.noise(settings.filler_size),
         )
         return found, answer
 

@@ -27,8 +27,9 @@ __all__ = ["Runtime"]
 class Runtime:
     """One per proxy. A connection reads ``settings`` once, when it starts; everything else it shares.
 
-    ``entropy(n)`` gives n bytes for keys and nonces, ``rng`` shapes delays and choices, ``x25519_public()`` a fresh
-    public key. ``watch`` ends idle relays, ``mask_watch`` idle strangers. ``relay`` drives two pipes without a meter.
+    ``entropy(n)`` gives n bytes for keys and nonces, ``noise(n)`` gives n that only look so, ``rng`` shapes delays
+    and choices, ``x25519_public()`` is a fresh public key. ``watch`` ends idle relays, ``mask_watch`` idle strangers.
+    ``relay`` drives two pipes without a meter.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Runtime:
     clocks: Clocks
     entropy: Callable[[int], bytes]
     rng: random.Random
+    noise: Callable[[int], bytes]
     x25519_public: Callable[[], bytes]
     emit: Observer
     upstreams: Upstreams

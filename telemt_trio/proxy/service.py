@@ -38,6 +38,7 @@ from telemt_trio.relay.both import relay
 from telemt_trio.relay.drive import drive
 from telemt_trio.relay.sweep import SWEEP_INTERVAL, Sweep
 from telemt_trio.relay.switchboard import Switchboard
+from telemt_trio.wire.obfuscated2 import noise_source
 from telemt_trio.wire.server_hello import x25519_source
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class Proxy:
             clocks=clocks,
             entropy=self._entropy,
             rng=self._rng,
+            noise=noise_source(self._entropy),
             x25519_public=x25519_source(self._entropy),
             emit=self._emit,
             upstreams=upstreams_of(config, resolver, rng=self._rng, emit=self._emit),

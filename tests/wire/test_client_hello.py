@@ -15,12 +15,14 @@ from telemt_trio.wire.client_hello import (
     BOOT_CLOCK_CAP,
     MAX_CLOCK_SKEW,
     MAX_DOMAIN,
+    SIGNED_SIZE,
     TLS12,
     TLS13,
     HelloKey,
     acceptable_time,
     boot_cap_for,
     build_client_hello,
+    first_match,
     parse_client_hello,
     timestamp,
     zeroed,
@@ -642,3 +644,34 @@ def test_unknown_shapes_and_short_secrets_are_not_written():
 def test_an_unsigned_hello_has_no_random():
     record = unsigned_hello("legacy", domain=b"example.com", entropy=random.Random(1).randbytes)
     assert record == zeroed(record)
+
+
+# ---------------------------------------------------------------- the search over keys
+
+
+def keys_of(count):
+    return [HelloKey(bytes([number]) * 16) for number in range(count)]
+
+
+@pytest.mark.parametrize("place", [0, 1, 6])
+def test_the_search_finds_the_place_and_the_mac(place):
+    keys = keys_of(7)
+    mac = keys[place].mac(b"message")
+    assert first_match(keys, b"message", mac[:SIGNED_SIZE]) == (place, mac)
+
+
+def test_the_search_goes_on_behind_a_match():
+    keys = [*keys_of(3), *keys_of(3)]
+    mac = keys[1].mac(b"message")
+    assert first_match(keys, b"message", mac[:SIGNED_SIZE], 2) == (4, mac)
+    assert first_match(keys, b"message", mac[:SIGNED_SIZE], 5) is None
+
+
+def test_the_search_compares_all_that_is_signed():
+    keys = keys_of(3)
+    mac = keys[2].mac(b"message")
+    for index in range(SIGNED_SIZE):
+        wrong = bytearray(mac[:SIGNED_SIZE])
+        wrong[index] ^= 1
+        assert first_match(keys, b"message", bytes(wrong)) is None
+    assert first_match([], b"message", mac[:SIGNED_SIZE]) is None

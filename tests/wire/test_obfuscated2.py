@@ -17,6 +17,7 @@ from telemt_trio.wire.obfuscated2 import (
     TAGS,
     aes_ctr,
     make_nonce,
+    noise_source,
     open_nonce,
 )
 
@@ -305,3 +306,19 @@ def test_no_key_shows_in_a_repr():
     assert repr(nonce) == "Nonce()"
     assert "key" not in repr(opened)
     assert "iv" not in repr(opened)
+
+
+# ---------------------------------------------------------------- noise
+
+
+def test_noise_is_one_keystream_of_a_drawn_key():
+    drawn = []
+
+    def entropy(size):
+        drawn.append(bytes(range(len(drawn), len(drawn) + size)))
+        return drawn[-1]
+
+    noise = noise_source(entropy)
+    stream = noise(1) + noise(0) + noise(2000) + noise(47)
+    assert [len(piece) for piece in drawn] == [32, 16]
+    assert stream == aes_ctr(*drawn).update(bytes(2048))

@@ -496,3 +496,18 @@ def test_damaged_server_hellos_are_read_or_refused(data, at, removed):
             continue
         assert read.message_size <= len(candidate) - 5
         assert read.group is None or isinstance(read.group, int)
+
+
+def test_keys_are_made_in_batches_and_never_twice():
+    asked = []
+
+    def entropy(size):
+        asked.append(size)
+        return bytes([len(asked)]) * size
+
+    public_key = x25519_source(entropy, batch=3)
+    keys = [public_key() for _ in range(3)]
+    assert asked == [32] * 3
+    keys += [public_key() for _ in range(4)]
+    assert asked == [32] * 9
+    assert len(set(keys)) == 7
