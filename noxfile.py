@@ -145,7 +145,7 @@ def bench(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """A million seeded inputs for every parser. Half an hour or more."""
     install(session, "test")
-    session.run("pytest", "tests/fuzz", "--hypothesis-profile=fuzz", "--timeout=0", *session.posargs)
+    session.run("python", "-m", "tests.fuzz.run", *session.posargs)
 
 
 @nox.session(default=False)

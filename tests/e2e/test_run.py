@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,22 +28,14 @@ DATACENTERS = ("1", "2", "3", "4", "5", "203")
 
 
 @pytest.fixture
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-@pytest.fixture
-def configuration(tmp_path, free_port):
+def configuration(tmp_path):
     """Writes a telemt.toml; returns its path."""
 
-    def write(datacenter=("127.0.0.1", 9), front=("127.0.0.1", 9), port=free_port, more=""):
+    def write(datacenter=("127.0.0.1", 9), front=("127.0.0.1", 9), port=0):
         overrides = "\n".join(f'{dc} = "{datacenter[0]}:{datacenter[1]}"' for dc in DATACENTERS)
         path = tmp_path / "telemt.toml"
         path.write_text(
             f"""\
-{more}
 [general.links]
 public_host = "proxy.example.net"
 [general.modes]
@@ -127,6 +120,11 @@ class Told:
             while text.encode() not in self.err:
                 await self.more()
 
+    @property
+    def address(self):
+        """Where it listens."""
+        return "127.0.0.1", int(re.search(rb"listening on 127\.0\.0\.1:(\d+)", self.err)[1])
+
     async def stopped(self):
         with trio.fail_after(20):
             return await self.process.wait()
@@ -140,14 +138,13 @@ async def exchange(address, mode, message=b"hello"):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_serves_until_a_signal(configuration, free_port, number):
+async def test_it_serves_until_a_signal(configuration, number):
     async with open_fake_datacenter() as datacenter, open_fake_front() as front:
         path = configuration(datacenter.address, front.address)
         async with running(path) as told:
-            address = ("127.0.0.1", free_port)
             for mode in Mode:
-                assert await exchange(address, mode) == b"hello"
-            async with await trio.open_tcp_stream(*address) as stream:
+                assert await exchange(told.address, mode) == b"hello"
+            async with await trio.open_tcp_stream(*told.address) as stream:
                 await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
                 assert await stream.receive_some() == b"GET / HTTP/1.1\r\n\r\n"
             await told.line("all 6 datacenters of Telegram answer")
@@ -159,12 +156,12 @@ async def test_it_serves_until_a_signal(configuration, free_port, number):
     assert KEY.hex().encode() not in told.err
 
 
-async def test_a_relay_may_finish_and_a_second_signal_does_not_wait(configuration, free_port):
+async def test_a_relay_may_finish_and_a_second_signal_does_not_wait(configuration):
     async with open_fake_datacenter() as datacenter:
         path = configuration(datacenter.address)
         async with running(path) as told:
             secret = ProxySecret(KEY, Mode.SECURE)
-            async with await connect(("127.0.0.1", free_port), secret) as client:
+            async with await connect(told.address, secret) as client:
                 await client.send(b"before")
                 assert await client.receive_exactly(6) == b"before"
                 told.process.send_signal(signal.SIGTERM)
@@ -177,10 +174,10 @@ async def test_a_relay_may_finish_and_a_second_signal_does_not_wait(configuratio
     assert b"Traceback" not in told.err
 
 
-async def test_without_telegram_it_says_so_and_serves(configuration, free_port):
+async def test_without_telegram_it_says_so_and_serves(configuration):
     async with open_fake_front() as front, running(configuration(front=front.address)) as told:
         await told.line("Telegram cannot be reached")
-        async with await trio.open_tcp_stream("127.0.0.1", free_port) as stream:
+        async with await trio.open_tcp_stream(*told.address) as stream:
             await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
             assert await stream.receive_some() == b"GET / HTTP/1.1\r\n\r\n"
         told.process.send_signal(signal.SIGTERM)

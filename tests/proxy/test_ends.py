@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import trio
 
@@ -138,16 +140,22 @@ async def test_counts_are_what_the_datacenter_got_when_a_relay_is_cut(world, mod
     gate = trio.Event()
     world.datacenter.behaviour = lambda _: gate.wait()
     proxy = await world.start()
-    async with await proxy.client(mode) as client:
-        with trio.move_on_after(0.2):
+
+    async def pour():
+        with suppress(trio.BrokenResourceError):
             await client.send(bytes(32 << 20))
+
+    async with await proxy.client(mode) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(pour)
+        await proxy.event(e.HandshakeAccepted)
+        await settled()  # every buffer on the way is full
         live = proxy.proxy.totals("alice")
         proxy.proxy.runtime.state.sessions.end_all(EndReason.DISABLED)
         ended = await proxy.event(e.RelayEnded)
-        assert ended.why is EndReason.DISABLED
-        assert 0 < ended.bytes_up <= live.bytes_up < 32 << 20
-        assert proxy.proxy.totals("alice").bytes_up == ended.bytes_up
-        gate.set()
+    gate.set()
+    assert ended.why is EndReason.DISABLED
+    assert 0 < ended.bytes_up <= live.bytes_up < 32 << 20
+    assert proxy.proxy.totals("alice").bytes_up == ended.bytes_up
 
 
 async def test_an_idle_relay_ends_after_half_an_hour(world, leaping_clock):
