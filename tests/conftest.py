@@ -6,8 +6,11 @@ inside it ended with a system task still alive (every other task belongs to a nu
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections import Counter
 from functools import wraps
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,30 @@ def _nothing_outlives_the_test(request):
     leaked += STRAYS
     if leaked:
         pytest.fail("left behind: " + ", ".join(sorted(leaked)), pytrace=False)
+
+
+# ---------------------------------------------------------------- the network
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaves_this_host(monkeypatch):
+    """A connection to anywhere but loopback is refused, and turns the test red. UDP may ask the kernel for a route."""
+    dialled = []
+    connect = socket.socket.connect
+
+    def guarded(sock, address):
+        if sock.family in {socket.AF_INET, socket.AF_INET6} and sock.type & 0xF == socket.SOCK_STREAM:
+            host = ip_address(address[0].partition("%")[0])
+            host = getattr(host, "ipv4_mapped", None) or host
+            if not (host.is_loopback or host.is_unspecified):
+                dialled.append(address[0])
+                raise OSError(errno.ENETUNREACH, "tests stay on loopback")
+        return connect(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    yield
+    if dialled:
+        pytest.fail("dialled outside: " + ", ".join(sorted(set(dialled))), pytrace=False)
 
 
 # ---------------------------------------------------------------- time
