@@ -48,7 +48,7 @@ async def serve(sock: socket.socket, peer: Peer, number: int, runtime: Runtime) 
         if accepted is not None:
             reset = settings.rst_on_close is RstOnClose.ALWAYS
             await _relay(sock, accepted, number, settings, runtime)
-    except* Exception as bugs:  # the boundary of a connection; a cancellation beside them passes on
+    except* Exception as bugs:  # noqa: BLE001  # the boundary of a connection; a cancellation beside them passes on
         runtime.emit(UnexpectedError(number, bugs.exceptions[0] if len(bugs.exceptions) == 1 else bugs))
     finally:
         close_socket(sock, reset=reset)

@@ -68,8 +68,8 @@ class Proxy:
             await trio.sleep_forever()
 
     or hand :func:`serve` to a nursery of yours. ``observers`` receive every :class:`telemt_trio.events.Event`,
-    synchronously and in order: they must not block. What one raises is a bug: it ends the connection the event is of, or
-    the proxy where the event is of none.
+    synchronously and in order: they must not block. What one raises is a bug: it ends the connection the event is of,
+    or the proxy where the event is of none.
     ``clocks``, ``entropy`` and ``rng`` are for tests.
     """
 

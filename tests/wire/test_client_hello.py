@@ -107,9 +107,9 @@ def test_a_hello_key_computes_hmac_sha256(secret, message):
 
 def test_the_keyed_halves_can_be_used_without_the_method():
     key = HelloKey(SECRET)
-    inner = key.inner.copy()
+    inner = key.copy_inner()
     inner.update(b"message")
-    outer = key.outer.copy()
+    outer = key.copy_outer()
     outer.update(inner.digest())
     assert outer.digest() == key.mac(b"message")
 
