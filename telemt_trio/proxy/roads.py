@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from telemt_trio.upstream.settings import ConnectPolicy, FamilyPolicy, UpstreamSettings
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import random
 
     from telemt_trio.config.model import ProxyConfig
+    from telemt_trio.config.model_general import GeneralConfig
     from telemt_trio.config.model_upstream import UpstreamConfig
     from telemt_trio.events import Observer
     from telemt_trio.net.resolve import Resolves
@@ -41,8 +43,15 @@ def upstreams_of(config: ProxyConfig, resolver: Resolves, *, rng: random.Random,
         },
         default_dc=config.default_dc,
         emit=emit,
-        unknown_log=UnknownDcLog(general.unknown_dc_log_path) if general.unknown_dc_file_log_enabled else None,
+        unknown_log=_unknown_log(general),
     )
+
+
+def _unknown_log(general: GeneralConfig) -> UnknownDcLog | None:
+    """Where indexes that stand in no table are written down, if they are: relative to the state directory."""
+    if not general.unknown_dc_file_log_enabled:
+        return None
+    return UnknownDcLog(os.path.join(general.data_path or "", general.unknown_dc_log_path))  # noqa: PTH118  # a str
 
 
 def _settings(upstream: UpstreamConfig) -> UpstreamSettings:
