@@ -15,17 +15,26 @@ __all__ = ["AccessConfig"]
 _LIKE_A_KEY: Final = re.compile(r"[0-9a-fA-F]{32,}")
 
 
+# A type checker does not see through a generic converter: an embedder's dict has to fit these.
+def _keys(users: Mapping[str, HexKey]) -> Mapping[str, HexKey]:
+    return frozen_map(users)
+
+
+def _switches(users: Mapping[str, bool]) -> Mapping[str, bool]:
+    return frozen_map(users)
+
+
 @attrs.frozen(kw_only=True)
 class AccessConfig:
     """``[access]``: users and the rules that hold for all of them. At least one user, no two with the same secret."""
 
     users: Mapping[str, HexKey] = attrs.field(
-        converter=frozen_map,
+        converter=_keys,
         metadata=about("Users and their secrets: name = 32 hex digits.", hot=True, telemt="{default = zeros}"),
     )
     user_enabled: Mapping[str, bool] = attrs.field(
         factory=dict,
-        converter=frozen_map,
+        converter=_switches,
         metadata=about("name = false keeps a user out without forgetting the secret.", hot=True),
     )
     replay_check_len: int = attrs.field(
