@@ -63,7 +63,10 @@ class Candidates:
         return found
 
     def recent(self, users: Users) -> list[User]:
-        """The users that succeeded last, the latest first, each once."""
+        """The users that succeeded last, the latest first, each once.
+
+        A list of its own: another handshake may succeed while a search through it pauses.
+        """
         names = dict.fromkeys(reversed(self._recent))
         return [user for user in map(users.get, names) if user is not None]
 
@@ -73,9 +76,8 @@ class Candidates:
         for user in hinted:
             tried.add(user.number)
             yield user
-        for name in tuple(self._recent)[::-1]:  # a copy: another handshake may succeed while this search pauses
-            recent = users.get(name)
-            if recent is not None and recent.number not in tried:
+        for recent in self.recent(users):
+            if recent.number not in tried:
                 tried.add(recent.number)
                 yield recent
         for user in users.all:
