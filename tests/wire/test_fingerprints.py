@@ -17,16 +17,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 RECORDED = [bytes.fromhex(each["hex"]) for each in json.loads((VECTORS / "tdlib_client_hello.json").read_text())]
 FLIGHTS = json.loads((VECTORS / "faketls_first_flight.json").read_text())
 
-GOLDEN = bytes.fromhex(
-    "16030100bd010000b90303dd5ab654abe9a5c009bf9d8d8845d244160e989771b84ac32936d63ca77a11d5"
-    "20000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-    "00080a0a1301130213030100"
-    "00680000" + "0010000e00000b6578616d706c652e636f6d"
-    "000a000600040a0a001d"
-    "0010000e000c02683208687474702f312e31"
-    "0033002b00290a0a000100001d0020606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f"
-    "002b00050403040303"
-)
+GOLDEN = bytes.fromhex((VECTORS / "golden_client_hello.hex").read_text())
 NAMELESS = bytes.fromhex(  # its server_name extension holds an empty list
     "160301006b010000670303" + "11" * 32 + "00"
     "000a0a0a13011302c02f00ff"
